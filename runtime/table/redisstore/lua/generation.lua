@@ -1,0 +1,2 @@
+-- generation is that of the server. KEYS: any key of the shard.
+return G
