@@ -101,6 +101,7 @@ func (c *Conn) node(opt *redis.Options) *Node {
 	n := &Node{scripts: c.scripts, always: c.o.KeepsAll, watched: len(c.o.Sentinels) > 0, long: make(chan struct{}, longAtOnce)}
 	// A command that may have been executed is never sent again behind our back.
 	opt.MaxRetries = -1
+	opt.Protocol = 2 // with the third the client looks for pushed messages before every answer
 	opt.DialerRetries = 1
 	opt.DisableIdentity = true
 	opt.ContextTimeoutEnabled = true

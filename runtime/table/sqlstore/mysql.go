@@ -23,7 +23,7 @@ import (
 // MySQLOptions are the settings of a MySQL; the zero value works.
 type MySQLOptions struct {
 	// Readers and Writers bound the connections for reads, and for flushes, commits and numbers; 16 and 8
-	// when 0. What finds them all in use waits.
+	// when 0. What finds them all in use waits; loads of single rows that wait are joined in one statement.
 	Readers, Writers int
 	// Abandoned is how long the database keeps the transaction, and the locks, of a process that has stopped in
 	// the middle of it, in whole seconds; 1 minute when 0.
@@ -39,6 +39,7 @@ type MySQL struct {
 	mu     sync.RWMutex // guards tables
 	tables map[*table.Spec]*mysqlTable
 	packet int // the longest statement, in bytes; set by Start
+	gather gatherer
 }
 
 // mysqlTable is what a MySQL knows of a table.
@@ -121,6 +122,7 @@ func OpenMySQL(dsn string, o MySQLOptions) (*MySQL, error) {
 		return db
 	}
 	m.r, m.w = pool(o.Readers), pool(o.Writers)
+	m.gather = gatherer{m: m, limit: max(o.Readers*3/4, 1)} // the others are for lists and for many rows
 	return m, nil
 }
 

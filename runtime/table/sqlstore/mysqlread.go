@@ -50,18 +50,24 @@ func (m *MySQL) Load(ctx context.Context, refs []table.Ref, out []table.Row, set
 		if err != nil {
 			return err
 		}
-		err = settle(settled, func(end string) error {
-			if n == 1 {
-				return m.loadOne(ctx, mt, &out[0], end)
-			}
-			return m.loadMany(ctx, mt, refs[:n], out[:n], end)
-		})
-		if err != nil {
+		if err := m.loadRows(ctx, mt, refs[:n], out[:n], settled); err != nil {
 			return mysqlReadError(ctx, mt.spec.Name, err)
 		}
 		refs, out = refs[n:], out[n:]
 	}
 	return nil
+}
+
+func (m *MySQL) loadRows(ctx context.Context, mt *mysqlTable, refs []table.Ref, out []table.Row, settled bool) error {
+	if len(refs) == 1 && !settled {
+		return m.gather.load(ctx, mt, &out[0])
+	}
+	return settle(settled, func(end string) error {
+		if len(refs) == 1 {
+			return m.loadOne(ctx, mt, &out[0], end)
+		}
+		return m.loadMany(ctx, mt, refs, out, end)
+	})
 }
 
 // loadOne is the way of most loads: a prepared statement.

@@ -188,9 +188,16 @@ func (s *mysqlScanner) scan(rows *sql.Rows, values []table.Value) (version uint6
 	for i := range s.cells {
 		s.cells[i].to = &values[i]
 	}
-	err = rows.Scan(s.dst...)
-	return s.ver, err
+	if err := rows.Scan(s.dst...); err != nil {
+		return 0, unreadable{err}
+	}
+	return s.ver, nil
 }
+
+// unreadable is the error of a row that has what its table cannot hold.
+type unreadable struct{ error }
+
+func (u unreadable) Unwrap() error { return u.error }
 
 // versionCell scans ff_v without a way over text.
 type versionCell uint64
