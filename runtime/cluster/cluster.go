@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,6 +42,8 @@ type Options struct {
 	Tables *remote.Server
 	// Load is asked every second while there is a master.
 	Load func() (sessions, load int)
+	// TablesStatus is asked as Load is, for Vitals; nil: the process keeps no tables.
+	TablesStatus func() json.RawMessage
 	// Control answers what the master asks of this node, on a goroutine of its own.
 	Control func(ctx context.Context, op string, body []byte) ([]byte, error)
 	// OnRefused is called once, when this life is over as far as the cluster is concerned: it

@@ -35,11 +35,15 @@ type report struct {
 	Vitals
 }
 
-// vitals asks the Go runtime; it costs microseconds and stops nothing.
-func vitals() Vitals {
+// vitals asks the Go runtime and the store; it costs microseconds and stops nothing.
+func (c *Cluster) vitals() Vitals {
 	s := []metrics.Sample{{Name: "/sched/goroutines:goroutines"}, {Name: "/gc/heap/allocs:objects"}, {Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(s)
-	return Vitals{Goroutines: int(s[0].Value.Uint64()), Allocs: s[1].Value.Uint64(), Heap: s[2].Value.Uint64()}
+	v := Vitals{Goroutines: int(s[0].Value.Uint64()), Allocs: s[1].Value.Uint64(), Heap: s[2].Value.Uint64()}
+	if c.o.TablesStatus != nil {
+		v.Tables = c.o.TablesStatus()
+	}
+	return v
 }
 
 type control struct {
@@ -112,7 +116,7 @@ func (c *Cluster) membership(addr string) error {
 	c.mu.Lock()
 	reg := registration{Member: c.self, Declared: c.declared}
 	c.mu.Unlock()
-	reg.Member.Vitals = vitals()
+	reg.Member.Vitals = c.vitals()
 	if c.o.Load != nil {
 		reg.Member.Sessions, reg.Member.Load = c.o.Load()
 	}
@@ -149,8 +153,9 @@ func (c *Cluster) membership(addr string) error {
 		case <-tick.C:
 		case <-c.report:
 		}
+		r := report{Vitals: c.vitals()}
 		c.mu.Lock()
-		r := report{State: c.self.State, Detail: c.self.Detail, Vitals: vitals()}
+		r.State, r.Detail = c.self.State, c.self.Detail
 		c.mu.Unlock()
 		if c.o.Load != nil {
 			r.Sessions, r.Load = c.o.Load()

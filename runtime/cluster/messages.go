@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/json"
 	"slices"
 
 	"github.com/firefly-go/firefly"
@@ -48,6 +49,8 @@ type Vitals struct {
 	Goroutines int    `json:"goroutines,omitempty"`
 	Allocs     uint64 `json:"allocs,omitempty"` // objects allocated since the start
 	Heap       uint64 `json:"heap,omitempty"`   // bytes of live and unswept objects
+	// Tables is what the process says of the tables that it keeps; passed on as it is.
+	Tables json.RawMessage `json:"tables,omitempty"`
 }
 
 // Plays reports whether the member plays the role.

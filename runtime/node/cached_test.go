@@ -93,6 +93,11 @@ func TestCached(t *testing.T) {
 		s := d.tablesStatus()
 		return len(s) == 1 && s[0].Store == "cached" && s[0].Flusher != nil && s[0].Flusher.Shards == 16 && s[0].Flusher.Rows > 0
 	})
+	d.await("status says so too", 40*time.Second, func() bool {
+		ps := d.status()
+		s := tablesOf(ps["store"])
+		return s.Store == "cached" && s.Flusher != nil && s.Flusher.Shards == 16 && s.Flusher.Rows > 0 && len(ps["world-1"].Tables) == 0
+	})
 	if code, out, stderr := d.tool("tables", "quarantine"); code != 0 || !strings.Contains(out, "no such row") {
 		t.Errorf("tables quarantine: %d %s %s", code, out, stderr)
 	}

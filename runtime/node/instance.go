@@ -259,7 +259,7 @@ func (n *instance) makeCluster() error {
 	n.cluster = cluster.New(cluster.Options{
 		Self: n.self, Listen: n.config.Link, Advertise: advertise, Network: o.network, Secret: o.secret, Game: o.launch.Game,
 		Declared: cluster.DeclaredOf(&o.launch.Topology), Schemas: schemas, Handler: n.dispatch, Directory: server, Tables: n.tables.server,
-		Load: n.load, Control: n.control, Lease: lease, Silence: silence, Log: o.log,
+		TablesStatus: n.tables.vitals(), Load: n.load, Control: n.control, Lease: lease, Silence: silence, Log: o.log,
 		OnRefused: func(err error) { n.fail(fmt.Errorf("the cluster refuses this process: %w", err)) },
 	})
 	switch {

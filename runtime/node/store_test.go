@@ -16,6 +16,7 @@ import (
 	"time"
 
 	client "github.com/firefly-go/firefly/clients/go"
+	"github.com/firefly-go/firefly/runtime/master"
 	"github.com/firefly-go/firefly/runtime/node"
 	"github.com/firefly-go/firefly/runtime/table/sqlstore"
 	"github.com/firefly-go/firefly/runtime/table/tabletest"
@@ -90,6 +91,12 @@ func (d *demo) purses(earners []*earner) {
 	}
 }
 
+// tablesOf is what the status of a process says of its tables.
+func tablesOf(p master.Process) (s node.TablesStatus) {
+	_ = json.Unmarshal(p.Tables, &s)
+	return s
+}
+
 func (d *demo) tablesStatus() (out []node.TablesStatus) {
 	b, err := d.command("tables", "status", "--json").Output()
 	if err != nil {
@@ -134,6 +141,10 @@ func TestStoreKilled(t *testing.T) {
 		s := d.tablesStatus()
 		return len(s) == 1 && s[0].Node == "store" && s[0].Store == "embedded" && s[0].Embedded.Commits > 0 && s[0].Embedded.PerSecond > 0 &&
 			s[0].Embedded.Bytes > 0 && s[0].Embedded.File == filepath.Join(d.dir, "tables.db")
+	})
+	d.await("status says so too", 20*time.Second, func() bool {
+		s := tablesOf(d.status()["store"])
+		return s.Store == "embedded" && s.Embedded != nil && s.Embedded.Commits > 0
 	})
 	if code, out, _ := d.tool("tables", "status"); code != 0 || !strings.Contains(out, "embedded") {
 		t.Errorf("tables status: %d %s", code, out)

@@ -17,9 +17,10 @@ type tablesAsk struct {
 	Key   string `json:"key,omitempty"`
 }
 
-// TablesStatus is what `tables status --json` says of one node that keeps tables.
+// TablesStatus is what `tables status --json` says of one node that keeps tables, and `status --json` under
+// "tables" without its name.
 type TablesStatus struct {
-	Node  string `json:"node"`
+	Node  string `json:"node,omitempty"`
 	Store string `json:"store,omitempty"` // "embedded", "cached"; "" when the node keeps none
 	Error string `json:"error,omitempty"` // why the node said nothing
 	// Embedded is the store of one file.
@@ -101,6 +102,20 @@ func (t *tables) ask(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	return json.Marshal(rows)
+}
+
+// vitals gives what the node reports of its tables every second; nil when it keeps none.
+func (t *tables) vitals() func() json.RawMessage {
+	if t.embedded == nil && t.keeper == nil {
+		return nil
+	}
+	return func() json.RawMessage {
+		b, err := json.Marshal(t.status())
+		if err != nil {
+			return nil
+		}
+		return b
+	}
 }
 
 func (t *tables) status() (s TablesStatus) {
