@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -165,6 +166,10 @@ func (g *game) adminPort() int {
 func (g *game) adminClient() (master.Client, error) {
 	s, err := master.FindSecrets(g.adminPort())
 	if err != nil && s.AdminToken == "" {
+		if errors.Is(err, fs.ErrNotExist) {
+			return master.Client{}, fmt.Errorf("%s does not run here with admin port %d: `up` starts it, and with %s in the environment this asks one that somebody else started",
+				g.launch.Game, g.adminPort(), master.EnvAdminToken)
+		}
 		return master.Client{}, fmt.Errorf("no master of %s is known at %s: %w", g.launch.Game, g.launch.Master.Admin, err)
 	}
 	return master.Client{Addr: reachable(g.launch.Master.Admin), Token: s.AdminToken}, nil

@@ -15,7 +15,7 @@ import (
 const migrationTime = 24 * time.Hour
 
 func runMigrate(ctx context.Context, g *game, args []string) (int, error) {
-	rest, asJSON, err := g.words("migrate", args, word{"up", 0, 0}, word{"status", 0, 0})
+	rest, asJSON, err := g.words("migrate", args, word{"up", 0, 0, "none"}, word{"status", 0, 0, "none"})
 	if err != nil {
 		return 2, err
 	}

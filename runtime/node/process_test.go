@@ -588,8 +588,11 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"up", "--fly"}, 2, "not defined: -fly"},
 		{[]string{"up", "now"}, 2, "wrong number of arguments"},
 		{[]string{"node", "nobody"}, 2, `no node "nobody"`},
-		{[]string{"status"}, 1, "no master"},
-		{[]string{"stop"}, 1, "no master"},
+		{[]string{"status"}, 1, "does not run here"},
+		{[]string{"stop"}, 1, "does not run here"},
+		{[]string{"tables", "status"}, 1, "does not run here"},
+		{[]string{"tables"}, 2, "quarantine, retry, discard"},
+		{[]string{"tables", "quarantine", "a", "b", "c"}, 2, "it takes [TABLE [KEY]]"},
 		{[]string{"bots"}, 1, "no bots"},
 	} {
 		code, _, stderr := d.tool(c.args...)

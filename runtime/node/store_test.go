@@ -155,7 +155,7 @@ func TestStoreKilled(t *testing.T) {
 	if code, _, stderr := d.tool("tables", "quarantine"); code != 1 || !strings.Contains(stderr, "puts no rows aside") {
 		t.Errorf("tables quarantine: %d %s", code, stderr)
 	}
-	if code, _, stderr := d.tool("tables", "discard", "item"); code != 2 || !strings.Contains(stderr, "wrong number of arguments") {
+	if code, _, stderr := d.tool("tables", "discard", "item"); code != 2 || !strings.Contains(stderr, "it takes TABLE KEY") {
 		t.Errorf("tables discard: %d %s", code, stderr)
 	}
 

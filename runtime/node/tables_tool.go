@@ -15,33 +15,40 @@ import (
 type word struct {
 	name     string
 	min, max int
+	takes    string // in words
 }
 
 // words parses a command that has a word of its own: tables status --json.
 func (g *game) words(name string, args []string, known ...word) (rest []string, asJSON bool, err error) {
 	fs := g.flags(name)
 	fs.BoolVar(&asJSON, "json", false, "print JSON")
-	rest, err = parse(fs, args, 1, -1)
+	rest, err = parse(fs, args, 0, -1)
 	if err != nil {
 		return nil, false, err
 	}
 	var names []string
 	for _, w := range known {
-		if rest[0] == w.name && len(rest) > w.min && len(rest) <= w.max+1 {
+		names = append(names, w.name)
+		if len(rest) == 0 || rest[0] != w.name {
+			continue
+		}
+		if len(rest) > w.min && len(rest) <= w.max+1 {
 			return rest, asJSON, nil
 		}
-		if rest[0] == w.name {
-			fmt.Fprintf(g.stderr, "%s %s: wrong number of arguments\n", name, w.name)
-			return nil, false, errUsage
-		}
-		names = append(names, w.name)
+		fmt.Fprintf(g.stderr, "%s %s: %d arguments; it takes %s\n", name, w.name, len(rest)-1, w.takes)
+		return nil, false, errUsage
+	}
+	if len(rest) == 0 {
+		fmt.Fprintf(g.stderr, "%s what? There are %s\n", name, strings.Join(names, ", "))
+		return nil, false, errUsage
 	}
 	fmt.Fprintf(g.stderr, "%s: there is no %q; there are %s\n", name, rest[0], strings.Join(names, ", "))
 	return nil, false, errUsage
 }
 
 func runTables(ctx context.Context, g *game, args []string) (int, error) {
-	rest, asJSON, err := g.words("tables", args, word{"status", 0, 0}, word{"quarantine", 0, 2}, word{"retry", 0, 2}, word{"discard", 2, 2})
+	rest, asJSON, err := g.words("tables", args, word{"status", 0, 0, "none"}, word{"quarantine", 0, 2, "[TABLE [KEY]]"},
+		word{"retry", 0, 2, "[TABLE [KEY]]"}, word{"discard", 2, 2, "TABLE KEY"})
 	if err != nil {
 		return 2, err
 	}
