@@ -104,6 +104,63 @@ func TestCase04(t *testing.T) {
 	}
 }
 
+// A flush that is in a deadlock with somebody who writes by hand is begun anew.
+func TestFlushDeadlock(t *testing.T) {
+	f := newFixture(t)
+	epoch := f.fence("a")
+	const rows = 50
+	var before, after []table.Image
+	for id := int64(1); id <= rows; id++ {
+		p := &tabletest.Player{ID: id, Name: fmt.Sprint("p", id)}
+		before = append(before, image(f, f.Player, p, 5))
+		if id <= 2 {
+			after = append(after, image(f, f.Player, p, 6))
+		}
+	}
+	f.flush(epoch, before...)
+	hand := f.maria.Open(t, f.name)
+	tx, err := hand.BeginTx(t.Context(), nil)
+	f.ok(err)
+	// Many rows, so that the database undoes the flush and not this.
+	_, err = tx.ExecContext(t.Context(), "UPDATE player SET rating = 1 WHERE id > 1")
+	f.ok(err)
+	deadlocks := func() (n int) {
+		var name string
+		f.ok(hand.QueryRowContext(t.Context(), "SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'").Scan(&name, &n))
+		return n
+	}
+	had := deadlocks()
+	done := make(chan error, 1)
+	go func() {
+		_, ahead, err := f.m.Flush(t.Context(), []table.ShardBatch{{Shard: 1, Epoch: epoch, Images: after}}, nil)
+		if len(ahead) > 0 {
+			t.Errorf("ahead %v", ahead)
+		}
+		done <- err
+	}()
+	waits := func() (n int) {
+		f.ok(hand.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE '%player%'").Scan(&n))
+		return n
+	}
+	for deadline := time.Now().Add(20 * time.Second); waits() == 0; time.Sleep(150 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the flush waits for nothing")
+		}
+	}
+	_, err = tx.ExecContext(t.Context(), "UPDATE player SET rating = 1 WHERE id = 1") // the flush has it
+	f.ok(err)
+	f.ok(tx.Commit())
+	f.ok(<-done)
+	if n := deadlocks() - had; n != 1 {
+		t.Errorf("there were %d deadlocks", n)
+	}
+	for _, r := range f.load(after[0].Ref, after[1].Ref) {
+		if r.Version != 6 {
+			t.Errorf("%s has version %d", r.Ref, r.Version)
+		}
+	}
+}
+
 // 22. Values of a unique index change hands within a commit and within a flush; what a person took away
 // comes back with the next write.
 func TestCase22(t *testing.T) {

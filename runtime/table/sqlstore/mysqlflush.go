@@ -75,6 +75,7 @@ func (m *MySQL) Flush(ctx context.Context, batch []table.ShardBatch, sure func(c
 	}
 	slices.Sort(shards)
 	err = m.inTx(ctx, func(tx *mysqlTx) error {
+		fenced, ahead = nil, nil
 		epochs, err := tx.epochs(ctx, slices.Compact(shards))
 		if err != nil {
 			return err

@@ -18,8 +18,22 @@ type mysqlTx struct {
 // rollbackWithin bounds a ROLLBACK; the connection of one that takes longer is closed, which does the same.
 const rollbackWithin = 2 * time.Second
 
-// inTx runs f in a transaction and commits it. f gives its errors with their class.
-func (m *MySQL) inTx(ctx context.Context, f func(tx *mysqlTx) error) error {
+// deadlockTries is how often a transaction runs that the database undoes because of a deadlock. Ours lock in
+// one order; others, and unique indexes, do not.
+const deadlockTries = 3
+
+// inTx runs f in a transaction and commits it, and does so anew after a deadlock. f gives its errors with
+// their class.
+func (m *MySQL) inTx(ctx context.Context, f func(tx *mysqlTx) error) (err error) {
+	for range deadlockTries {
+		if err = m.once(ctx, f); !isDeadlock(err) {
+			break
+		}
+	}
+	return err
+}
+
+func (m *MySQL) once(ctx context.Context, f func(tx *mysqlTx) error) error {
 	conn, err := m.w.Conn(ctx)
 	if err != nil {
 		return writeError(table.Transient, nil, err)
