@@ -46,6 +46,10 @@ func secretDirs(getenv func(string) string, port int) (dirs []string) {
 	return dirs
 }
 
+// ErrNoSecrets: nobody has written any. The error of FindSecrets has another cause when there are some that
+// cannot be used.
+var ErrNoSecrets = errors.New("nobody has written any")
+
 // FindSecrets gives the secrets of the master with that admin port: from the environment,
 // else from the files that MakeSecrets wrote for the same user.
 func FindSecrets(port int) (Secrets, error) {
@@ -54,16 +58,21 @@ func FindSecrets(port int) (Secrets, error) {
 		return s, nil
 	}
 	var errs []error
-	for _, dir := range secretDirs(os.Getenv, port) {
+	dirs := secretDirs(os.Getenv, port)
+	for _, dir := range dirs {
 		found, err := readSecrets(dir)
-		if err != nil {
-			errs = append(errs, err)
-			continue
+		if err == nil {
+			return s.or(found), nil
 		}
-		return s.or(found), nil
+		if !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
-	if len(errs) == 0 {
+	switch {
+	case len(dirs) == 0:
 		errs = append(errs, errors.New("this user has neither a runtime nor a cache folder"))
+	case len(errs) == 0:
+		errs = append(errs, ErrNoSecrets)
 	}
 	return s, fmt.Errorf("no secrets of a master with admin port %d are here, and %s and %s are not set: %w",
 		port, EnvAdminToken, EnvClusterSecret, errors.Join(errs...))

@@ -1,6 +1,7 @@
 package master
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,8 +14,8 @@ func TestSecrets(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", cache)
 	t.Setenv(EnvAdminToken, "")
 	t.Setenv(EnvClusterSecret, "")
-	if _, err := FindSecrets(7790); err == nil {
-		t.Error("found secrets that nobody made")
+	if _, err := FindSecrets(7790); !errors.Is(err, ErrNoSecrets) {
+		t.Errorf("secrets that nobody made: %v", err)
 	}
 	s, err := MakeSecrets(7790)
 	if err != nil {
@@ -54,8 +55,8 @@ func TestSecrets(t *testing.T) {
 	if err := os.Chmod(filepath.Join(run, "firefly", "7790", tokenFile), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := FindSecrets(7790); err == nil {
-		t.Error("a token that everybody can read was taken")
+	if _, err := FindSecrets(7790); err == nil || errors.Is(err, ErrNoSecrets) {
+		t.Errorf("a token that everybody can read: %v", err)
 	}
 	t.Setenv(EnvAdminToken, "token")
 	t.Setenv(EnvClusterSecret, "secret")

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -166,7 +165,7 @@ func (g *game) adminPort() int {
 func (g *game) adminClient() (master.Client, error) {
 	s, err := master.FindSecrets(g.adminPort())
 	if err != nil && s.AdminToken == "" {
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, master.ErrNoSecrets) {
 			return master.Client{}, fmt.Errorf("%s does not run here with admin port %d: `up` starts it, and with %s in the environment this asks one that somebody else started",
 				g.launch.Game, g.adminPort(), master.EnvAdminToken)
 		}

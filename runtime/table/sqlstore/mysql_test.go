@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"math"
@@ -55,6 +56,27 @@ func (f *fixture) ok(err error) {
 	if err != nil {
 		f.Fatal(err)
 	}
+}
+
+// await waits for something, and looks again every so often.
+func (f *fixture) await(what string, every time.Duration, cond func() bool) {
+	f.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !cond(); time.Sleep(every) {
+		if time.Now().After(deadline) {
+			f.Fatalf("it did not come true: %s", what)
+		}
+	}
+}
+
+// awaitLocked waits until a transaction waits for a lock with a statement that has the text.
+func (f *fixture) awaitLocked(db *sql.DB, text string) {
+	f.Helper()
+	const anew = 150 * time.Millisecond // what the server tells is 0.1 s old when it is asked more often
+	f.await("a statement with "+text+" waits for a lock", anew, func() bool {
+		var n int
+		f.ok(db.QueryRowContext(f.Context(), "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE ?", "%"+text+"%").Scan(&n))
+		return n > 0
+	})
 }
 
 // image is a row as a flusher has it.

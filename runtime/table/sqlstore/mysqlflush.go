@@ -74,9 +74,10 @@ func (m *MySQL) Flush(ctx context.Context, batch []table.ShardBatch, sure func(c
 		shards = append(shards, batch[i].Shard)
 	}
 	slices.Sort(shards)
+	shards = slices.Compact(shards)
 	err = m.inTx(ctx, func(tx *mysqlTx) error {
 		fenced, ahead = nil, nil
-		epochs, err := tx.epochs(ctx, slices.Compact(shards))
+		epochs, err := tx.epochs(ctx, shards)
 		if err != nil {
 			return err
 		}

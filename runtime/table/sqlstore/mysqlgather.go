@@ -110,14 +110,16 @@ func (g *gatherer) next() {
 func (g *gatherer) run(ctx context.Context, mt *mysqlTable, some []*gathered) {
 	refs, rows := make([]table.Ref, len(some)), make([]table.Row, len(some))
 	for i, w := range some {
-		refs[i], rows[i] = w.row.Ref, w.row
+		refs[i] = w.row.Ref
+		rows[i].Ref = w.row.Ref
 	}
 	err := g.m.loadMany(ctx, mt, refs, rows, "")
 	alone := errors.As(err, new(unreadable))
 	for i, w := range some {
-		if w.row, w.err = rows[i], err; alone {
-			w.row.Version = 0
+		if alone {
 			w.err = g.m.loadOne(ctx, mt, &w.row, "")
+		} else {
+			w.row, w.err = rows[i], err
 		}
 		close(w.done)
 	}

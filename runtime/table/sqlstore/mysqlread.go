@@ -20,19 +20,13 @@ var loadPrepared = [...]int{8, 64, loadChunk}
 // sqlSettled stands behind a query that waits for transactions which have written its rows.
 const sqlSettled = " LOCK IN SHARE MODE"
 
-// settle runs a query, settled when that is wanted. Then it may be in a deadlock with the transactions that it
-// waits for, and begins anew.
+// settle runs a query, settled when that is wanted: then it may be in a deadlock with the transactions that it
+// waits for.
 func settle(settled bool, query func(end string) error) error {
 	if !settled {
 		return query("")
 	}
-	var err error
-	for range 5 {
-		if err = query(sqlSettled); !isDeadlock(err) {
-			break
-		}
-	}
-	return err
+	return again(func() error { return query(sqlSettled) })
 }
 
 // Load implements table.DurableReads. Values that out has are used again.

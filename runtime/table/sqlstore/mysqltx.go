@@ -18,22 +18,28 @@ type mysqlTx struct {
 // rollbackWithin bounds a ROLLBACK; the connection of one that takes longer is closed, which does the same.
 const rollbackWithin = 2 * time.Second
 
-// deadlockTries is how often a transaction runs that the database undoes because of a deadlock. Ours lock in
-// one order; others, and unique indexes, do not.
-const deadlockTries = 3
+// deadlockTries is how often something runs that the database undoes because of a deadlock. Our transactions lock
+// in one order; those of others, and unique indexes, do not.
+const deadlockTries = 5
 
-// inTx runs f in a transaction and commits it, and does so anew after a deadlock. f gives its errors with
-// their class.
-func (m *MySQL) inTx(ctx context.Context, f func(tx *mysqlTx) error) (err error) {
+// again runs f, and runs it anew after a deadlock.
+func again(f func() error) (err error) {
 	for range deadlockTries {
-		if err = m.once(ctx, f); !isDeadlock(err) {
+		if err = f(); !isDeadlock(err) {
 			break
 		}
 	}
 	return err
 }
 
-func (m *MySQL) once(ctx context.Context, f func(tx *mysqlTx) error) error {
+// inTx runs f in a transaction and commits it. f gives its errors with their class; it is called again after a
+// deadlock, when nothing of it is left.
+func (m *MySQL) inTx(ctx context.Context, f func(tx *mysqlTx) error) error {
+	return again(func() error { return m.transact(ctx, f) })
+}
+
+// transact is one try of inTx.
+func (m *MySQL) transact(ctx context.Context, f func(tx *mysqlTx) error) error {
 	conn, err := m.w.Conn(ctx)
 	if err != nil {
 		return writeError(table.Transient, nil, err)
