@@ -85,6 +85,34 @@ func TestFlusherShares(t *testing.T) {
 	}
 }
 
+// slowHold is a cache whose answers take some time, as those of a real one do.
+type slowHold struct{ *memCache }
+
+func (c slowHold) Hold(ctx context.Context, shard int, owner string, ttl time.Duration) (bool, error) {
+	time.Sleep(time.Millisecond)
+	return c.memCache.Hold(ctx, shard, owner, ttl)
+}
+
+// The one shard that nobody has is found among all the others at once.
+func TestFlusherFindsTheFreeShard(t *testing.T) {
+	const free = 40
+	c, d := newMemCache(64), newMemDurable()
+	for s := range 64 {
+		if s != free {
+			if held, err := c.Hold(t.Context(), s, "another", time.Hour); err != nil || !held {
+				t.Fatal(held, err)
+			}
+		}
+	}
+	o := quickOptions()
+	o.Shards, o.Lease = 1, time.Hour // it looks once
+	f := startFlusher(t, slowHold{c}, d, o)
+	<-f.shared
+	if got := f.shards(); !slices.Equal(got, []int{free}) {
+		t.Errorf("it has the shards %v", got)
+	}
+}
+
 // A flusher that was taken for dead stores nothing of what its successor has.
 func TestFlusherZombie(t *testing.T) {
 	c, d, player := newMemCache(1), newMemDurable(), memSpec("player")

@@ -106,28 +106,24 @@ func (f *Flusher) take(ctx context.Context, mine []int, n int) {
 			others = append(others, s)
 		}
 	}
-	var mu sync.Mutex
-	each(others, func(s int) {
-		mu.Lock()
-		enough := n == 0
-		if !enough {
-			n--
+	// No more are asked for at once than are wanted still: a shard that is held and given back is one that its
+	// rightful flusher may miss.
+	for want := len(mine) + n; len(others) > 0 && ctx.Err() == nil; {
+		missing := min(want-len(f.shards()), len(others))
+		if missing <= 0 {
+			break
 		}
-		mu.Unlock()
-		if enough {
-			return
-		}
-		held, err := f.cache.Hold(ctx, s, f.o.Owner, f.o.Lease)
-		mu.Lock()
-		defer mu.Unlock()
-		if err != nil || !held {
-			n++
-			return
-		}
-		f.mu.Lock()
-		f.owned[s] = &shard{}
-		f.mu.Unlock()
-	})
+		now := others[:missing]
+		others = others[missing:]
+		each(now, func(s int) {
+			if held, err := f.cache.Hold(ctx, s, f.o.Owner, f.o.Lease); err != nil || !held {
+				return
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.owned[s] = &shard{}
+		})
+	}
 	f.poke()
 }
 
