@@ -22,14 +22,14 @@ func TestFlusherStores(t *testing.T) {
 		}
 	}
 	f := startFlusher(t, c, d, quickOptions())
-	await(t, "all rows are stored", func() bool { return c.dirty() == 0 })
+	stored(t, c, f, 5000)
 	for id := range 5000 {
 		if ref := refOf(player, id); d.version(ref) != c.rows[ref].image.Version {
 			t.Fatalf("%s is stored as %d", ref, d.version(ref))
 		}
 	}
 	s := f.Stats()
-	if s.Rows != 5000 || s.Batches > 20 || d.most > 2500 || s.Shards != 8 || s.Lag <= 0 {
+	if s.Batches > 20 || d.most > 2500 || s.Shards != 8 || s.Lag <= 0 {
 		t.Errorf("%+v, the longest batch %d", s, d.most)
 	}
 }
@@ -46,8 +46,8 @@ func TestFlusherWriteMeanwhile(t *testing.T) {
 	}
 	c.write(ref)
 	f := startFlusher(t, c, d, quickOptions())
-	await(t, "the row is clean", func() bool { return c.dirty() == 0 })
-	if f.Stats().Rows != 2 || d.version(ref) != c.rows[ref].image.Version {
+	stored(t, c, f, 2)
+	if d.version(ref) != c.rows[ref].image.Version {
 		t.Errorf("%+v; stored %d of %d", f.Stats(), d.version(ref), c.rows[ref].image.Version)
 	}
 }
@@ -79,10 +79,7 @@ func TestFlusherShares(t *testing.T) {
 	for id := range 100 {
 		c.write(refOf(player, id))
 	}
-	await(t, "all is stored", func() bool { return c.dirty() == 0 })
-	if n := fs[3].Stats().Rows; n != 100 {
-		t.Errorf("the last one stored %d rows", n)
-	}
+	stored(t, c, fs[3], 100)
 }
 
 // slowHold is a cache whose answers take some time, as those of a real one do.
@@ -167,7 +164,7 @@ func TestCase13Memory(t *testing.T) {
 			}
 		}
 		f := startFlusher(t, c, d, o)
-		await(t, "all others are stored", func() bool { return f.Stats().Rows == 499 && c.dirty() == 0 })
+		stored(t, c, f, 499)
 		if got := c.poisoned(); !slices.Equal(got, []table.Ref{bad}) || told.Load() != 1 || f.Stats().Quarantined != 1 {
 			t.Errorf("put aside: %v, told %d times", got, told.Load())
 		}
@@ -210,7 +207,7 @@ func TestCase13Memory(t *testing.T) {
 		o := quickOptions()
 		o.Retry = time.Minute
 		f := startFlusher(t, c, d, o)
-		await(t, "all others are stored", func() bool { return c.dirty() == 0 && f.Stats().Rows == 103 })
+		stored(t, c, f, 103)
 		if s := f.Stats(); s.Torn != 1 || s.Quarantined != 1 {
 			t.Errorf("%+v", s)
 		}
@@ -247,8 +244,8 @@ func TestCase13Memory(t *testing.T) {
 			t.Errorf("%+v, version of the pair %d", s, d.version(pair[0]))
 		}
 		back.Store(true)
-		await(t, "the items too", func() bool { return c.dirty() == 0 })
-		if s := f.Stats(); len(s.Stalled) != 0 || s.Rows != 2002 || d.torn != 0 {
+		stored(t, c, f, 2002)
+		if s := f.Stats(); len(s.Stalled) != 0 || d.torn != 0 {
 			t.Errorf("%+v; torn %d", s, d.torn)
 		}
 	})
@@ -294,8 +291,8 @@ func TestCase13Memory(t *testing.T) {
 			t.Errorf("a drain that cannot: %v", err)
 		}
 		away.Store(false)
-		await(t, "all is stored", func() bool { return c.dirty() == 0 })
-		if s := f.Stats(); s.Quarantined != 0 || s.Away != 0 || s.Rows != 100 {
+		stored(t, c, f, 100)
+		if s := f.Stats(); s.Quarantined != 0 || s.Away != 0 {
 			t.Errorf("%+v", s)
 		}
 	})

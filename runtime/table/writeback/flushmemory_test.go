@@ -328,6 +328,12 @@ func await(t *testing.T, what string, cond func() bool) {
 	}
 }
 
+// stored waits until f has counted that it stored that many rows, and nothing else waits.
+func stored(t *testing.T, c *memCache, f *Flusher, rows uint64) {
+	t.Helper()
+	await(t, fmt.Sprintf("%d rows are stored", rows), func() bool { return c.dirty() == 0 && f.Stats().Rows == rows })
+}
+
 func drain(t *testing.T, f *Flusher) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
