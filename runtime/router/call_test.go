@@ -538,6 +538,7 @@ func TestNodeLost(t *testing.T) {
 		defer close(hang)
 		r := g.host("world-1", "world").router
 		heal := func() {
+			synctest.Wait() // a call ends before its link is known to be lost
 			for _, n := range []string{"xpay-1", "xpay-2"} {
 				g.net.Refuse(n+":1", false)
 				for g.nodes["world-1"].c.Peer(n) == nil {
