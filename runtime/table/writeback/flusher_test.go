@@ -90,23 +90,31 @@ func (c slowHold) Hold(ctx context.Context, shard int, owner string, ttl time.Du
 	return c.memCache.Hold(ctx, shard, owner, ttl)
 }
 
-// The one shard that nobody has is found among all the others at once.
-func TestFlusherFindsTheFreeShard(t *testing.T) {
-	const free = 40
-	c, d := newMemCache(64), newMemDurable()
-	for s := range 64 {
-		if s != free {
+// The shards that nobody has are found among all the others at once, and no more are kept than are wanted.
+func TestFlusherFindsFreeShards(t *testing.T) {
+	for _, free := range [][]int{{40}, {7, 8, 9, 10, 11, 12}} {
+		c, d := newMemCache(64), newMemDurable()
+		for s := range 64 {
+			if slices.Contains(free, s) {
+				continue
+			}
 			if held, err := c.Hold(t.Context(), s, "another", time.Hour); err != nil || !held {
 				t.Fatal(held, err)
 			}
 		}
-	}
-	o := quickOptions()
-	o.Shards, o.Lease = 1, time.Hour // it looks once
-	f := startFlusher(t, slowHold{c}, d, o)
-	<-f.shared
-	if got := f.shards(); !slices.Equal(got, []int{free}) {
-		t.Errorf("it has the shards %v", got)
+		o := quickOptions()
+		o.Shards, o.Lease = min(2, len(free)), time.Hour // it looks once
+		f := startFlusher(t, slowHold{c}, d, o)
+		<-f.shared
+		got := f.shards()
+		if len(got) != o.Shards || slices.ContainsFunc(got, func(s int) bool { return !slices.Contains(free, s) }) {
+			t.Errorf("it has the shards %v, of %v wanted %d", got, free, o.Shards)
+		}
+		for _, s := range free {
+			if held, _ := c.Hold(t.Context(), s, "another", time.Hour); held == slices.Contains(got, s) {
+				t.Errorf("it has %v, and another gets %d: %v", got, s, held)
+			}
+		}
 	}
 }
 

@@ -96,33 +96,39 @@ func (f *Flusher) balance() {
 	}
 }
 
-// take looks for n shards that nobody has. It begins anywhere, so that flushers do not run after the same
-// ones.
+// take looks for n shards beside mine, which are sorted, that nobody has, until it has them or all were asked for. It begins anywhere, so that
+// flushers do not run after the same ones.
 func (f *Flusher) take(ctx context.Context, mine []int, n int) {
 	all := f.cache.Shards()
 	var others []int
 	for i, at := 0, rand.N(all); i < all; i++ {
-		if s := (at + i) % all; !slices.Contains(mine, s) {
+		s := (at + i) % all
+		if _, has := slices.BinarySearch(mine, s); !has {
 			others = append(others, s)
 		}
 	}
-	// No more are asked for at once than are wanted still: a shard that is held and given back is one that its
-	// rightful flusher may miss.
-	for want := len(mine) + n; len(others) > 0 && ctx.Err() == nil; {
-		missing := min(want-len(f.shards()), len(others))
-		if missing <= 0 {
-			break
-		}
-		now := others[:missing]
-		others = others[missing:]
+	for len(others) > 0 && n > 0 && ctx.Err() == nil {
+		now := others[:min(max(n, callAtOnce), len(others))]
+		others = others[len(now):]
+		var mu sync.Mutex
+		var got []int
 		each(now, func(s int) {
-			if held, err := f.cache.Hold(ctx, s, f.o.Owner, f.o.Lease); err != nil || !held {
-				return
+			if held, err := f.cache.Hold(ctx, s, f.o.Owner, f.o.Lease); err == nil && held {
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, s)
 			}
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.owned[s] = &shard{}
 		})
+		keep := min(n, len(got))
+		n -= keep
+		f.mu.Lock()
+		for _, s := range got[:keep] {
+			f.owned[s] = &shard{}
+		}
+		f.mu.Unlock()
+		for _, s := range got[keep:] {
+			_, _ = f.cache.Hold(ctx, s, f.o.Owner, 0)
+		}
 	}
 	f.poke()
 }
