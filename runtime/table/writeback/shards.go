@@ -96,8 +96,8 @@ func (f *Flusher) balance() {
 	}
 }
 
-// take looks for n shards beside mine, which are sorted, that nobody has, until it has them or all were asked for. It begins anywhere, so that
-// flushers do not run after the same ones.
+// take looks for n shards that nobody has, beside mine, which are sorted, until it has them or all were asked
+// for. It begins anywhere, so that flushers do not run after the same ones.
 func (f *Flusher) take(ctx context.Context, mine []int, n int) {
 	all := f.cache.Shards()
 	var others []int
