@@ -85,8 +85,7 @@ func (f *Flusher) balance() {
 	for len(mine) > share && living > 0 {
 		s := mine[len(mine)-1]
 		mine = mine[:len(mine)-1]
-		f.lose(s)
-		_, _ = f.cache.Hold(ctx, s, f.o.Owner, 0)
+		f.giveUp(ctx, s)
 	}
 	f.mu.Lock()
 	ending := f.ending
@@ -127,10 +126,16 @@ func (f *Flusher) take(ctx context.Context, mine []int, n int) {
 		}
 		f.mu.Unlock()
 		for _, s := range got[keep:] {
-			_, _ = f.cache.Hold(ctx, s, f.o.Owner, 0)
+			f.giveUp(ctx, s)
 		}
 	}
 	f.poke()
+}
+
+// giveUp lets others have a shard. They get it later, when its lease ends, if the cache does not answer.
+func (f *Flusher) giveUp(ctx context.Context, s int) {
+	f.lose(s)
+	_, _ = f.cache.Hold(ctx, s, f.o.Owner, 0)
 }
 
 func (f *Flusher) lose(s int) {
@@ -195,9 +200,6 @@ func (f *Flusher) fencedOff(s int, epoch uint64) {
 func (f *Flusher) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), f.o.Lease/2)
 	defer cancel()
-	each(f.shards(), func(s int) {
-		f.lose(s)
-		_, _ = f.cache.Hold(ctx, s, f.o.Owner, 0)
-	})
+	each(f.shards(), func(s int) { f.giveUp(ctx, s) })
 	_, _ = f.cache.Living(ctx, f.o.Owner, 0)
 }
