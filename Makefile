@@ -80,5 +80,5 @@ ci: build lint check test ## What every change must pass
 
 .PHONY: nightly
 nightly: ci fuzz torture bench bench-tables ## The long forms
-	FIREFLY_NIGHTLY=1 go test $(RACE) -count=1 -timeout 30m -run '^(TestCase20|TestLinearizable|TestCase25)$$' ./runtime/table/writeback
-	FIREFLY_NIGHTLY=1 go test -count=1 -timeout 3h -run '^TestCase26$$' ./runtime/table/sqlstore ./runtime/table/writeback
+	FIREFLY_NIGHTLY=1 go test $(RACE) -count=1 -timeout 30m -run '^(TestCase20|TestLinearizable)$$' ./runtime/table/writeback
+	FIREFLY_NIGHTLY=1 go test -count=1 -timeout 3h -run '^(TestCase25|TestCase26)$$' ./runtime/table/sqlstore ./runtime/table/writeback

@@ -27,7 +27,8 @@ func (w *world) memory() int {
 }
 
 // 25. Many rows: what one takes in Redis, how long a flusher needs to find what is due among them, a list of
-// 10,000, and numbers that run out. The long form has a million rows and judges times.
+// 10,000, and numbers that run out. The long form has a million rows, and judges times where the race detector
+// does not make them.
 func TestCase25(t *testing.T) {
 	w := newWorldWith(t, maria.Get(t), tabletest.NewTables(""), "everysec")
 	const long = 10_000 // of the list
@@ -113,7 +114,7 @@ func TestCase25(t *testing.T) {
 	}
 	slices.Sort(took)
 	t.Logf("taking 100 rows out of %d a shard: median %v, at most %v", rows/worldShards, took[len(took)/2], took[len(took)-1])
-	if nightly() && took[len(took)/2] > 5*time.Millisecond {
+	if nightly() && !raceEnabled && took[len(took)/2] > 5*time.Millisecond {
 		t.Error("that is more than 5 ms")
 	}
 	for s := range worldShards {
